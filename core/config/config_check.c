@@ -3,33 +3,74 @@
 #include "config/config_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 
 enum { MAX_KEY = 256 };
 
-/* One collecting. taken[i]: complaint i stands at some finding already. */
+/* What is known of a complaint: whether it stands at some finding, and of one that stands at none the deepest value that has a
+ * name. */
+struct known {
+    bool is_taken;
+    const tfr_json *node;
+    char *path; /* "tfrun.sampling.top_q" */
+};
+
+/* Where a complaint stands in the text; in the order of places, each value's are a range. */
+struct place {
+    int line, column;
+    size_t complaint;
+};
+
+/* One collecting. */
 struct collector {
     struct tfr_config_reader *reader;
     const struct tfr_override *overrides;
     size_t n_overrides;
     struct tfr_findings *findings;
-    bool *taken;
+    struct known *known; /* of each complaint */
+    struct place *places;
 };
 
-static bool holds_place(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column) {
-    int own_line, own_column;
-    tfr_json_place(doc, node, &own_line, &own_column);
-    if (own_line == line && own_column == column) {
-        return true;
-    }
-    for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
-        if (holds_place(doc, child, line, column)) {
-            return true;
+static int by_place(const void *left, const void *right) {
+    const struct place *a = left, *b = right;
+    const int order =
+        a->line != b->line ? (a->line > b->line) - (a->line < b->line) : (a->column > b->column) - (a->column < b->column);
+    return order != 0 ? order : (a->complaint > b->complaint) - (a->complaint < b->complaint);
+}
+
+/* How many places are before that of the value. */
+static size_t count_before(const struct collector *collector, const tfr_json *node, size_t complaint) {
+    struct place own = {.complaint = complaint};
+    size_t low = 0, high = collector->reader->complaints.n;
+    tfr_json_place(collector->reader->doc, node, &own.line, &own.column);
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (by_place(&collector->places[middle], &own) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return false;
+    return low;
+}
+
+static const tfr_json *last_within(const tfr_json *node) {
+    for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_first(node)) {
+        for (; child != NULL; child = tfr_json_next(child)) {
+            node = child;
+        }
+    }
+    return node;
+}
+
+/* The places from that of the value to that of the last one within it. */
+static const struct place *places_within(const struct collector *collector, const tfr_json *node, size_t *n) {
+    const size_t first = count_before(collector, node, 0);
+    *n = count_before(collector, last_within(node), SIZE_MAX) - first;
+    return &collector->places[first];
 }
 
 /* The sentence without "file:line:column: ", which stands in columns of its own or means nothing. */
@@ -42,15 +83,19 @@ static const char *bare_text(const struct collector *collector, const struct tfr
 
 /* Makes a refusal of the finding for each complaint about `node`; the last one counts if there are several. */
 static void refuse_for_node(struct collector *collector, const tfr_json *node, struct tfr_finding *finding) {
-    const struct tfr_complaints *complaints = &collector->reader->complaints;
-    for (size_t i = 0; node != NULL && i < complaints->n; i++) {
-        const struct tfr_complaint *complaint = &complaints->items[i];
-        if (!collector->taken[i] && holds_place(collector->reader->doc, node, complaint->line, complaint->column)) {
-            collector->taken[i] = true;
-            finding->verdict = TFR_VERDICT_REFUSED;
-            finding->status = complaint->status;
-            finding->reason = bare_text(collector, complaint);
-        }
+    const struct tfr_complaint *last = NULL;
+    size_t n = 0;
+    const struct place *places = node != NULL ? places_within(collector, node, &n) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = places[i].complaint;
+        const struct tfr_complaint *complaint = &collector->reader->complaints.items[at];
+        last = !collector->known[at].is_taken && (last == NULL || complaint > last) ? complaint : last;
+        collector->known[at].is_taken = true;
+    }
+    if (last != NULL) {
+        finding->verdict = TFR_VERDICT_REFUSED;
+        finding->status = last->status;
+        finding->reason = bare_text(collector, last);
     }
 }
 
@@ -141,11 +186,11 @@ static void apply_override(struct collector *collector, const char *key, struct 
         finding->source = override->origin;
         for (size_t i = 0; i < complaints->n; i++) {
             const struct tfr_complaint *complaint = &complaints->items[i];
-            if (!collector->taken[i] && is_about_override(complaint, override)) {
+            if (!collector->known[i].is_taken && is_about_override(complaint, override)) {
                 text->size = 0;
                 text->comma = false;
                 tfr_json_put_text(text, NULL, override->value);
-                collector->taken[i] = true;
+                collector->known[i].is_taken = true;
                 finding->value = text->text;
                 finding->verdict = TFR_VERDICT_REFUSED;
                 finding->status = complaint->status;
@@ -246,28 +291,36 @@ static void collect_options(struct collector *collector, const tfr_json *tfrun) 
     }
 }
 
-/* The deepest value at this place and its name, "tfrun.sampling.top_q"; NULL if there is none. */
-static const tfr_json *find_place(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column, char *path,
-                                  size_t size) {
-    for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
-        if (tfr_json_key(child) != NULL && holds_place(doc, child, line, column)) {
-            const size_t used = strlen(path);
-            snprintf(path + used, size - used, "%s%s", used > 0 ? "." : "", tfr_json_key(child));
-            const tfr_json *deeper = find_place(doc, child, line, column, path, size);
-            return deeper != NULL ? deeper : child;
+/* The deepest value at each complaint's place, and its name. */
+static void find_nodes(struct collector *collector, const tfr_json *object, const char *path) {
+    char own[MAX_KEY];
+    for (const tfr_json *child = tfr_json_first(object); child != NULL; child = tfr_json_next(child)) {
+        size_t n = 0;
+        const struct place *places = tfr_json_key(child) != NULL ? places_within(collector, child, &n) : NULL;
+        if (n == 0) {
+            continue;
+        }
+        snprintf(own, sizeof(own), "%s%s%s", path, path[0] != '\0' ? "." : "", tfr_json_key(child));
+        find_nodes(collector, child, own);
+        for (size_t i = 0; i < n; i++) {
+            struct known *known = &collector->known[places[i].complaint];
+            if (!known->is_taken && known->node == NULL) {
+                known->node = child;
+                known->path = tfr_strdup(own);
+                collector->findings->failed |= known->path == NULL;
+            }
         }
     }
-    return NULL;
 }
 
-static void add_rest(struct collector *collector, const tfr_json *root, const struct tfr_complaint *complaint) {
+static void add_rest(struct collector *collector, const struct tfr_complaint *complaint, const struct known *known) {
     const struct tfr_json_doc *doc = collector->reader->doc;
-    char path[MAX_KEY] = "";
+    const tfr_json *node = known->node;
+    const char *path = known->path != NULL ? known->path : "";
     const bool has_place = complaint->line < TFR_COMPLAINT_GENERATION_LINE;
     const char *elsewhere = complaint->line == TFR_COMPLAINT_GENERATION_LINE ? "generation_config.json"
                             : complaint->line == TFR_COMPLAINT_TOGETHER_LINE ? "sampling"
                                                                              : "command line";
-    const tfr_json *node = has_place ? find_place(doc, root, complaint->line, complaint->column, path, sizeof(path)) : NULL;
     const bool is_option = node != NULL && strstr(path, "tfrun.") == path;
     struct tfr_json_out value = {0};
     if (node != NULL) {
@@ -291,25 +344,42 @@ static void add_rest(struct collector *collector, const tfr_json *root, const st
 /* Complaints about nothing in the tables: unknown options, the command line, the file as a whole. */
 static void collect_rest(struct collector *collector, const tfr_json *root) {
     const struct tfr_complaints *complaints = &collector->reader->complaints;
+    find_nodes(collector, root, "");
     for (size_t i = 0; i < complaints->n; i++) {
-        if (!collector->taken[i]) {
-            add_rest(collector, root, &complaints->items[i]);
+        if (!collector->known[i].is_taken) {
+            add_rest(collector, &complaints->items[i], &collector->known[i]);
         }
+        tfr_free(collector->known[i].path);
     }
+}
+
+/* False without memory. */
+static bool place_complaints(struct collector *collector) {
+    const struct tfr_complaints *complaints = &collector->reader->complaints;
+    collector->known = tfr_alloc(complaints->n + 1, sizeof(*collector->known));
+    collector->places = tfr_alloc(complaints->n + 1, sizeof(*collector->places));
+    if (collector->known == NULL || collector->places == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < complaints->n; i++) {
+        collector->places[i] = (struct place){complaints->items[i].line, complaints->items[i].column, i};
+    }
+    qsort(collector->places, complaints->n, sizeof(*collector->places), by_place);
+    return true;
 }
 
 enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides, size_t n_overrides,
                                    struct tfr_findings *findings) {
     const tfr_json *root = tfr_json_root(reader->doc);
     struct collector collector = {.reader = reader, .overrides = overrides, .n_overrides = n_overrides, .findings = findings};
-    collector.taken = tfr_alloc(reader->complaints.n + 1, sizeof(*collector.taken));
-    if (collector.taken == NULL) {
-        return TFR_RESOURCE;
+    const bool has_memory = place_complaints(&collector);
+    if (has_memory) {
+        collect_fields(&collector, root);
+        collect_options(&collector, tfr_json_member(root, "tfrun"));
+        collect_rest(&collector, root);
+        findings->failed |= reader->complaints.n_lost > 0;
     }
-    collect_fields(&collector, root);
-    collect_options(&collector, tfr_json_member(root, "tfrun"));
-    collect_rest(&collector, root);
-    findings->failed |= reader->complaints.n_lost > 0;
-    tfr_free(collector.taken);
-    return findings->failed ? TFR_RESOURCE : TFR_OK;
+    tfr_free(collector.known);
+    tfr_free(collector.places);
+    return has_memory && !findings->failed ? TFR_OK : TFR_RESOURCE;
 }

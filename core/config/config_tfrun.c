@@ -9,11 +9,12 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-enum { MAX_KEY = 256, MAX_DEVICES = 65536 };
+/* Of so many unknown keys the nearest known ones are told: to look for each takes its time. */
+enum { MAX_KEY = 256, MAX_DEVICES = 65536, MAX_NEAREST = 1000 };
 
 static void unknown_key(struct tfr_config_reader *reader, const tfr_json *node, const char *prefix) {
     char nearest[128];
-    if (tfr_option_nearest(prefix, tfr_json_key(node), nearest, sizeof(nearest))) {
+    if (reader->complaints.n < MAX_NEAREST && tfr_option_nearest(prefix, tfr_json_key(node), nearest, sizeof(nearest))) {
         tfr_config_complain(reader, node, TFR_CONFIG, "unknown key tfrun.%s%s; did you mean \"%s\"?", prefix, tfr_json_key(node),
                             nearest);
     } else {
@@ -122,6 +123,7 @@ static void read_blocks(struct map_reading *reading, int device, const tfr_json 
             char shown[64];
             map_problem(reading, item,
                         "names a block that is not a whole number: ", tfr_json_value_text(item, shown, sizeof(shown)));
+            return; /* the next ones would be told with the whole list each */
         } else if (block < 0 || block >= n_layer) {
             list_number(reading->unknown, sizeof(reading->unknown), block);
         } else if (reading->rank_of_block[block] >= 0) {

@@ -227,6 +227,17 @@ def a_config_of_a_megabyte_costs_no_square(check):
 
 
 @case
+def many_complaints_cost_no_square(check):
+    """Each complaint finds its value in the text, and each value its complaints: by walks over all of them that took minutes."""
+    many = {f"key{i}": i for i in range(40000)}
+    wrong = {"0": ["first"] + ["block"] * 40000}
+    report = check.json(check.config(tfrun={"runtime": {"threads": "few"}, "parallel": {"device_map": wrong}, **many}), code=3)
+    reasons = refused(report["options"])
+    expect_same(set(reasons), {"runtime.threads", "parallel.device_map", *many})
+    expect("did you mean" not in reasons["key39999"] and "first" in reasons["parallel.device_map"], reasons["key39999"])
+
+
+@case
 def an_unknown_flag_key_is_refused(check):
     report = check.json(check.config(), "--set", "runtime.thread=3", code=2)
     expect("runtime.threads" in refused(report["other"])["command line"], report["other"])
