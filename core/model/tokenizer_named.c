@@ -12,10 +12,16 @@
 #include "base/status.h"
 #include "model/tokenizer_internal.h"
 
+/* Sorted. */
+struct contents {
+    const char **text;
+    size_t n;
+};
+
 struct entry {
     const tfr_json *node;
     int64_t id;
-    const struct tfr_tokenizer_files *files;
+    const struct contents *special;
 };
 
 /* The names of special tokens. */
@@ -45,43 +51,53 @@ static const tfr_json *find_name(const struct tfr_tokenizer_files *files, const 
 }
 
 /* A token is a text, or an object with one. */
-static bool is_token(const tfr_json *node, const char *content) {
-    const char *own = tfr_json_string(node);
-    own = own != NULL ? own : tfr_json_string(tfr_json_member(node, "content"));
-    return own != NULL && strcmp(own, content) == 0;
+static void put_content(struct contents *contents, const tfr_json *node) {
+    const char *text = tfr_json_string(node);
+    text = text != NULL ? text : tfr_json_string(tfr_json_member(node, "content"));
+    if (text != NULL) {
+        contents->text[contents->n++] = text;
+    }
 }
 
-/* Those of an object come later, as in both lines of transformers. */
-static bool is_in_lists(const struct tfr_json_doc *doc, const char *content) {
-    for (size_t i = 0; i < TFR_COUNT_OF(lists); i++) {
-        const tfr_json *list = member_of(doc, lists[i]);
-        const tfr_json *node = tfr_json_kind(list) == TFR_JSON_ARRAY ? tfr_json_first(list) : NULL;
-        while (node != NULL && !is_token(node, content)) {
-            node = tfr_json_next(node);
-        }
-        if (node != NULL) {
-            return true;
+static int by_text(const void *left, const void *right) {
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* The tokens that a file says are special ones; those of an object come later, as in both lines of transformers. Sorted:
+ * added_tokens.json, which asks for each of its own, may be as long. */
+static enum tfr_status list_specials(const struct tfr_tokenizer_files *files, struct contents *special) {
+    const struct tfr_json_doc *const docs[] = {files->named, files->config}, *doc;
+    const tfr_json *arrays[TFR_COUNT_OF(docs) * TFR_COUNT_OF(lists)];
+    size_t room = TFR_COUNT_OF(names), n = 0;
+    for (size_t i = 0; i < TFR_COUNT_OF(docs) * TFR_COUNT_OF(lists); i++) {
+        const tfr_json *list = member_of(docs[i % TFR_COUNT_OF(docs)], lists[i / TFR_COUNT_OF(docs)]);
+        if (tfr_json_kind(list) == TFR_JSON_ARRAY) {
+            arrays[n++] = list;
+            room += tfr_json_size(list);
         }
     }
-    return false;
-}
-
-/* Whether a file says that the token is a special one. */
-static bool is_named(const struct tfr_tokenizer_files *files, const char *content) {
-    const struct tfr_json_doc *doc;
+    special->text = tfr_alloc(room, sizeof *special->text);
+    if (special->text == NULL) {
+        return TFR_RESOURCE;
+    }
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        if (is_token(find_name(files, names[i].name, &doc), content)) {
-            return true;
+        put_content(special, find_name(files, names[i].name, &doc));
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (const tfr_json *node = tfr_json_first(arrays[i]); node != NULL; node = tfr_json_next(node)) {
+            put_content(special, node);
         }
     }
-    return is_in_lists(files->named, content) || is_in_lists(files->config, content);
+    qsort(special->text, special->n, sizeof *special->text, by_text);
+    return TFR_OK;
 }
 
 /* added_tokens.json: {"content": id}. The names of special tokens say which of them are special. */
 static enum tfr_status add_plain(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const struct entry *entry) {
-    const bool special = is_named(entry->files, tfr_json_key(entry->node));
-    const struct tfr_added_spec spec = {
-        .content = tfr_json_key(entry->node), .id = entry->id, .special = special, .normalized = !special};
+    const char *content = tfr_json_key(entry->node);
+    const struct contents *known = entry->special;
+    const bool special = bsearch(&content, known->text, known->n, sizeof *known->text, by_text) != NULL;
+    const struct tfr_added_spec spec = {.content = content, .id = entry->id, .special = special, .normalized = !special};
     return tfr_tokenizer_add_token(tokenizer, doc, entry->node, &spec);
 }
 
@@ -113,15 +129,15 @@ static enum tfr_status id_of_key(const struct tfr_json_doc *doc, const tfr_json 
 
 /* Adds the members of `object` in the order of their ids. */
 static enum tfr_status
-add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files, const struct tfr_json_doc *doc,
-          const tfr_json *object, enum tfr_status (*read_id)(const struct tfr_json_doc *, const tfr_json *, int64_t *),
+add_by_id(struct tfr_tokenizer *tokenizer, const struct contents *special, const struct tfr_json_doc *doc, const tfr_json *object,
+          enum tfr_status (*read_id)(const struct tfr_json_doc *, const tfr_json *, int64_t *),
           enum tfr_status (*add)(struct tfr_tokenizer *, const struct tfr_json_doc *, const struct entry *)) {
     size_t n = 0;
     struct entry *entries = tfr_alloc(tfr_json_size(object) + 1, sizeof *entries);
     enum tfr_status status = entries != NULL ? TFR_OK : TFR_RESOURCE;
     for (const tfr_json *node = tfr_json_first(object); node != NULL && status == TFR_OK; node = tfr_json_next(node)) {
         entries[n].node = node;
-        entries[n].files = files;
+        entries[n].special = special;
         status = read_id(doc, node, &entries[n++].id);
     }
     if (status == TFR_OK && n > 0) {
@@ -131,6 +147,16 @@ add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *fil
         status = add(tokenizer, doc, &entries[i]);
     }
     tfr_free(entries);
+    return status;
+}
+
+static enum tfr_status add_all_plain(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files) {
+    struct contents special = {0};
+    enum tfr_status status = list_specials(files, &special);
+    if (status == TFR_OK) {
+        status = add_by_id(tokenizer, &special, files->added, tfr_json_root(files->added), id_of_value, add_plain);
+    }
+    tfr_free(special.text);
     return status;
 }
 
@@ -197,9 +223,9 @@ enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer, const
             }
         }
         read.named = NULL;
-        TFR_TRY(add_by_id(tokenizer, files, files->config, table, id_of_key, add_described));
+        TFR_TRY(add_by_id(tokenizer, NULL, files->config, table, id_of_key, add_described));
     } else if (files->added != NULL) {
-        TFR_TRY(add_by_id(tokenizer, files, files->added, tfr_json_root(files->added), id_of_value, add_plain));
+        TFR_TRY(add_all_plain(tokenizer, files));
     }
     TFR_TRY(read_names(tokenizer, &read, family));
     TFR_TRY(read_lists(tokenizer, read.config));

@@ -250,6 +250,36 @@ TFR_TEST(names_make_added_tokens_special_from_the_start) {
 
 /* The next token is looked for behind the token itself: one inside the blanks that were taken along is found
  * too. */
+/* Each added token was looked for in the whole list: for minutes. */
+TFR_TEST(many_added_tokens_beside_many_special_ones_open) {
+    TFR_UNUSED_STATE;
+    enum { MANY = 200000, ROOM = 24 };
+    char *added = calloc(MANY, ROOM), *special = calloc(MANY, ROOM);
+    assert_non_null(added);
+    assert_non_null(special);
+    size_t n_added = 0, n_special = (size_t)sprintf(special, "{\"additional_special_tokens\":");
+    for (int i = 0; i < MANY; i++) {
+        n_added += (size_t)sprintf(added + n_added, "%c\"<%d>\":%d", i == 0 ? '{' : ',', i, 300 + i);
+        n_special += (size_t)sprintf(special + n_special, "%c\"<%d>\"", i == 0 ? '[' : ',', MANY - 1 + i);
+    }
+    added[n_added] = '}';
+    memcpy(special + n_special, "]}", 2);
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", added);
+    tiny_write(folder, "special_tokens_map.json", special);
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    for (int i = MANY - 2; i < MANY; i++) {
+        char name[ROOM];
+        const int length = snprintf(name, sizeof name, "<%d>", i);
+        const int32_t id = tfr_tokenizer_find(tokenizer, name, (size_t)length);
+        assert_true(id >= 0);
+        assert_int_equal(tfr_tokenizer_is_special(tokenizer, id), i == MANY - 1);
+    }
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+    free(added);
+    free(special);
+}
+
 TFR_TEST(tokens_take_blanks_along) {
     TFR_UNUSED_STATE;
     const char *folder = plain_and(TINY_VOCAB_TAIL, "special_tokens_map.json",
@@ -573,8 +603,9 @@ TFR_TEST(lack_of_memory_while_opening_leaves_nothing) {
     tiny_remove(folder);
 }
 
-TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names_gets_the_next_id),
-              TFR_CASE(holes_in_the_ids_have_no_token), TFR_CASE(missing_files_are_named), TFR_CASE(bad_vocabularies_are_refused),
+TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(many_added_tokens_beside_many_special_ones_open),
+              TFR_CASE(end_of_text_that_nobody_names_gets_the_next_id), TFR_CASE(holes_in_the_ids_have_no_token),
+              TFR_CASE(missing_files_are_named), TFR_CASE(bad_vocabularies_are_refused),
               TFR_CASE(bad_merges_are_refused_with_their_line), TFR_CASE(files_beside_the_vocabulary_are_honoured),
               TFR_CASE(added_tokens_match_longest_and_special_ones_first), TFR_CASE(bad_files_beside_the_vocabulary_are_refused),
               TFR_CASE(tokenizer_json_opens_from_folder_and_by_path), TFR_CASE(tokenizer_json_wins_over_plain_files),
