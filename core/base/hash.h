@@ -1,5 +1,4 @@
-/* hash.h - FNV-1a of 64 bits, for fingerprints: equal bytes, equal number. Against names made to collide a
- * table starts from a seed. */
+/* hash.h - FNV-1a of 64 bits, for fingerprints: equal bytes, equal number. Tables that strangers fill have a hash of their own. */
 #ifndef TFR_BASE_HASH_H
 #define TFR_BASE_HASH_H
 
@@ -18,7 +17,17 @@ static inline uint64_t tfr_hash(uint64_t hash, const void *data, size_t size) {
     return hash;
 }
 
-/* The same purpose at the speed of memory, with other numbers: any one changed byte changes the result. */
+/* For tables that strangers fill: goes on from `hash`, at first a seed. High bits come down with each byte: in FNV-1a they never
+ * do, so that names can be made to collide whatever most bits of the seed are. */
+static inline uint64_t tfr_hash_name(uint64_t hash, const void *data, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C(0x100000001b3);
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+/* The same purpose as tfr_hash at the speed of memory, with other numbers: any one changed byte changes the result. */
 uint64_t tfr_hash_fast(uint64_t hash, const void *data, size_t size);
 
 #endif

@@ -59,7 +59,7 @@ static size_t name_to_bytes(const char *name, size_t size, uint8_t *bytes) {
 /* Slot that holds the name left + right, or the empty one where it belongs. */
 static uint32_t *find_slot(const struct tfr_vocab *vocab, const char *left, size_t left_size, const char *right,
                            size_t right_size) {
-    uint64_t hash = tfr_hash(tfr_hash(vocab->seed, left, left_size), right, right_size);
+    uint64_t hash = tfr_hash_name(tfr_hash_name(vocab->seed, left, left_size), right, right_size);
     hash *= UINT64_C(0xff51afd7ed558ccd);
     hash ^= hash >> 32;
     for (size_t at = hash & (vocab->n_slots - 1);; at = (at + 1) & (vocab->n_slots - 1)) {

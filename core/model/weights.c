@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "base/tensor.h"
@@ -20,18 +21,9 @@
 #include "model/weights_foreign.h"
 #include "model/weights_internal.h"
 
-/* FNV-1a. */
-static uint64_t hash_name(const char *name) {
-    uint64_t hash = 14695981039346656037u;
-    for (; *name != '\0'; name++) {
-        hash = (hash ^ (uint8_t)*name) * 1099511628211u;
-    }
-    return hash;
-}
-
 /* The slot of `name`, or the empty one where it belongs. */
 static size_t *find_slot(const struct tfr_weights *weights, const char *name) {
-    size_t i = (size_t)hash_name(name) & (weights->n_slots - 1);
+    size_t i = (size_t)tfr_hash_name(weights->seed, name, strlen(name)) & (weights->n_slots - 1);
     while (weights->slots[i] != 0 && strcmp(weights->items[weights->slots[i] - 1].name, name) != 0) {
         i = (i + 1) & (weights->n_slots - 1);
     }
@@ -39,6 +31,7 @@ static size_t *find_slot(const struct tfr_weights *weights, const char *name) {
 }
 
 enum tfr_status tfr_weights_build_slots(struct tfr_weights *weights) {
+    weights->seed = tfr_hash_seed();
     weights->n_slots = 16;
     while (weights->n_slots < 2 * weights->n) {
         weights->n_slots *= 2;

@@ -18,6 +18,7 @@ struct tfr_weights {
     size_t n_absent;
     struct tfr_safetensors_note *notes; /* of a single file */
     size_t n_notes;
+    uint64_t seed;  /* of the hash */
     size_t *slots;  /* open addressing: index + 1 of an item, 0 empty */
     size_t n_slots; /* power of two */
 };

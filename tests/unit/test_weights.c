@@ -142,6 +142,65 @@ TFR_TEST(header_length_is_capped) {
                    "does not start with '{'");
 }
 
+/* The letter by which each state of FNV-1a's lowest bits comes nearer to 0. */
+static void find_ways(char *way, uint32_t *queue, uint32_t mask) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    uint32_t inverse = 1, n = 1;
+    for (int i = 0; i < 5; i++) {
+        inverse *= 2 - 0x1b3 * inverse;
+    }
+    queue[0] = 0;
+    way[0] = '.';
+    for (uint32_t i = 0; i < n; i++) {
+        for (const char *letter = letters; *letter != '\0'; letter++) {
+            const uint32_t before = ((queue[i] * inverse) ^ (uint32_t)*letter) & mask;
+            if (way[before] == '\0') {
+                way[before] = *letter;
+                queue[n++] = before;
+            }
+        }
+    }
+    assert_int_equal(n, mask + 1);
+}
+
+/* Names of a stranger's file that fall into one slot of a table that is hashed by FNV-1a without a seed: that took minutes. */
+TFR_TEST(names_that_collide_cost_no_square) {
+    TFR_UNUSED_STATE;
+    enum { MANY = 400000, MASK = (1 << 20) - 1, ROOM = 80 };
+    char *way = calloc(MASK + 1, 1);
+    uint32_t *queue = calloc(MASK + 1, sizeof *queue);
+    uint8_t *bytes = calloc(MANY, ROOM);
+    assert_true(way != NULL && queue != NULL && bytes != NULL);
+    find_ways(way, queue, MASK);
+    char *text = (char *)bytes + 8, *at = text;
+    for (int i = 0; i < MANY; i++) {
+        uint32_t state = 0x84222325 & MASK; /* FNV's start, its lowest bits */
+        char *name = at + sprintf(at, "%c\"", i == 0 ? '{' : ',');
+        at = name + sprintf(name, "%06d", i);
+        for (const char *digit = name; digit < at; digit++) {
+            state = ((state ^ (uint32_t)*digit) * 0x1b3) & MASK;
+        }
+        for (; state != 0; state = ((state ^ (uint32_t)at[-1]) * 0x1b3) & MASK) {
+            *at++ = way[state];
+        }
+        at += sprintf(at, "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}");
+    }
+    *at++ = '}';
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = (uint8_t)((size_t)(at - text) >> 8 * i);
+    }
+    done();
+    tfr_test_folder("weights");
+    size_t n;
+    assert_ok(tfr_weights_open(&weights, tfr_test_write("w.safetensors", bytes, (size_t)(at - (char *)bytes))));
+    tfr_weights_all(weights, &n);
+    assert_int_equal(n, MANY);
+    free(way);
+    free(queue);
+    free(bytes);
+    done();
+}
+
 TFR_TEST(ranges_must_fill_the_data) {
     TFR_UNUSED_STATE;
     assert_refused(open_header("{" A_4 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6), TFR_MODEL,
@@ -277,7 +336,7 @@ TFR_TEST(no_leak_when_memory_ends) {
 
 TFR_TEST_MAIN(TFR_CASE(written_tensors_are_read_back), TFR_CASE(notes_are_read_back_from_a_single_file),
               TFR_CASE(a_failed_writing_leaves_no_file), TFR_CASE(tensors_stand_in_the_order_of_their_data),
-              TFR_CASE(truncated_files_are_refused), TFR_CASE(header_length_is_capped), TFR_CASE(ranges_must_fill_the_data),
-              TFR_CASE(headers_must_be_right), TFR_CASE(broken_pickles_are_refused), TFR_CASE(missing_files_are_named),
-              TFR_CASE(shards_are_one_table), TFR_CASE(wrong_indexes_are_refused), TFR_CASE(files_outside_the_map_are_not_touched),
-              TFR_CASE(no_leak_when_memory_ends))
+              TFR_CASE(truncated_files_are_refused), TFR_CASE(header_length_is_capped), TFR_CASE(names_that_collide_cost_no_square),
+              TFR_CASE(ranges_must_fill_the_data), TFR_CASE(headers_must_be_right), TFR_CASE(broken_pickles_are_refused),
+              TFR_CASE(missing_files_are_named), TFR_CASE(shards_are_one_table), TFR_CASE(wrong_indexes_are_refused),
+              TFR_CASE(files_outside_the_map_are_not_touched), TFR_CASE(no_leak_when_memory_ends))
