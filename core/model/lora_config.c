@@ -13,8 +13,9 @@
 #include "base/status.h"
 #include "model/adapter_config.h"
 
-/* regcomp copies what a + repeats, so each + around another doubles what it takes. */
-enum { MAX_PATTERN = 512, MAX_REPEATED = 4 };
+/* regcomp looks at all ways through a group that repeats, and copies what a + repeats: few ways, few groups. Each list is gone
+ * through for each tensor. */
+enum { MAX_PATTERN = 512, MAX_REPEATED = 4, MAX_LISTED = 1024 };
 
 enum rule { HONOURED, NO_EFFECT, EMPTY };
 
@@ -100,6 +101,22 @@ static enum tfr_status read_numbers(struct tfr_lora_config *config) {
     return TFR_OK;
 }
 
+/* The largest GPT-2 has some 200 modules. */
+static enum tfr_status check_lengths(const struct tfr_lora_config *config) {
+    static const char *const lists[] = {"target_modules",      "exclude_modules", "modules_to_save",
+                                        "layers_to_transform", "rank_pattern",    "alpha_pattern"};
+    for (size_t i = 0; i < TFR_COUNT_OF(lists); i++) {
+        const size_t n = tfr_json_size(member(config, lists[i]));
+        if (n > MAX_LISTED) {
+            return tfr_raise(TFR_UNSUPPORTED,
+                             "%s: %s has %zu entries; the limit is %d: name several modules by one pattern, or merge the adapter "
+                             "with merge_and_unload()",
+                             tfr_json_name(config->doc), lists[i], n, MAX_LISTED);
+        }
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status check(struct tfr_lora_config *config, const struct tfr_hparams *hparams) {
     const tfr_json *root = tfr_json_root(config->doc);
     if (tfr_json_kind(root) != TFR_JSON_OBJECT) {
@@ -111,6 +128,7 @@ static enum tfr_status check(struct tfr_lora_config *config, const struct tfr_hp
     }
     TFR_TRY(tfr_adapter_check_task(config->doc, hparams));
     TFR_TRY(check_init(config));
+    TFR_TRY(check_lengths(config));
     return read_numbers(config);
 }
 
@@ -149,8 +167,29 @@ static bool is_plain_set(const char *c) {
     return c[1] != ']' && strcspn(c + 1, "[") >= strcspn(c + 1, "]");
 }
 
+/* Groups of a pattern under reading, and the repeats within each that is open; a | or a group in it counts as too many. */
+struct groups {
+    int repeated, depth;
+    int inner[MAX_PATTERN + 1];
+};
+
+/* Whether the group that ends at a bracket may be repeated, if it is. */
+static bool follow_group(struct groups *groups, const char *c) {
+    int *inner = &groups->inner[groups->depth];
+    if (*c != ')') {
+        *inner += *c == '(' || *c == '|' ? MAX_REPEATED + 1 : *c == '*' || *c == '+' || *c == '?';
+        groups->depth += *c == '(';
+        return true;
+    }
+    const bool is_repeated = c[1] == '+' || c[1] == '*', has_ways = *inner > MAX_REPEATED;
+    *inner = 0;
+    groups->depth -= groups->depth > 0;
+    groups->repeated += is_repeated;
+    return !(is_repeated && has_ways) && groups->repeated <= MAX_REPEATED;
+}
+
 /* Whether POSIX reads a character outside of sets and escapes as Python does. */
-static bool is_alike(const char *c, int *repeated) {
+static bool is_alike(const char *c, struct groups *groups) {
     if (*c == '[') {
         return is_plain_set(c);
     }
@@ -158,14 +197,13 @@ static bool is_alike(const char *c, int *repeated) {
         ((*c == '*' || *c == '+' || *c == '?') && (c[1] == '?' || c[1] == '*' || c[1] == '+'))) {
         return false;
     }
-    *repeated += *c == ')' && c[1] == '+'; /* groups */
-    return *repeated <= MAX_REPEATED;
+    return follow_group(groups, c);
 }
 
 /* Python's pattern in the words of POSIX: \d and \w spelled out. What POSIX lacks is refused. */
 static enum tfr_status translate(const struct tfr_lora_config *config, const char *key, const char *pattern, char *to) {
     size_t n = 0;
-    int repeated = 0;
+    struct groups groups = {0};
     bool is_known = true, in_set = false;
     for (const char *c = pattern; *c != '\0' && is_known; c++) {
         char one[3] = {*c, '\0', '\0'};
@@ -175,7 +213,7 @@ static enum tfr_status translate(const struct tfr_lora_config *config, const cha
             is_known = piece != NULL && n + strlen(piece) < MAX_PATTERN;
             c += is_known;
         } else {
-            is_known = (in_set || is_alike(c, &repeated)) && n + 1 < MAX_PATTERN;
+            is_known = (in_set || is_alike(c, &groups)) && n + 1 < MAX_PATTERN;
             in_set = in_set ? *c != ']' : *c == '[';
         }
         if (is_known) {
@@ -187,7 +225,8 @@ static enum tfr_status translate(const struct tfr_lora_config *config, const cha
     return is_known ? TFR_OK
                     : tfr_raise(TFR_UNSUPPORTED,
                                 "%s: %s has a pattern (%.100s) with more than plain names, . * + ? | ( ) [ ] "
-                                "\\d \\w, or with more than %d repeated groups; write the modules out",
+                                "\\d \\w, or with more than %d repeated groups, or with one that has a | or a group in it, or more "
+                                "repeats; write the modules out",
                                 tfr_json_name(config->doc), key, pattern, MAX_REPEATED);
 }
 

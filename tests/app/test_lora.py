@@ -313,6 +313,19 @@ def refused_patterns(box):
     for bomb in ("(" * 40 + "a" + "+)" * 40, "a" + "+" * 40):  # each level doubles what regcomp takes
         box.refused(box.adapter(target_modules=bomb), 4, "target_modules has a pattern", "more than 4 repeated groups")
     box.refused(box.adapter(target_modules="(((c_attn)+)+)+|c_(a)+(b)+"), 4, "more than 4 repeated groups")
+    for slow in ("(.*)*" * 60, "(" * 100 + "a" + "*)" * 100, "(((" + ".*" * 100 + ")+)+)+", "(" + "(.*|b)?" * 28 + ")*", "(" + ".*|" * 100 + "b)+",
+                 "(" + ".*" * 200 + ")+"):
+        box.refused(box.adapter(target_modules=slow), 4, "target_modules has a pattern", "one that has a | or a group in it")
+
+
+@case
+def refused_lists_that_are_too_long(box):
+    """Each is gone through, and its patterns compiled, for each tensor."""
+    many = [f"x{i}" for i in range(1025)]
+    for key in ("rank_pattern", "alpha_pattern"):
+        box.refused(box.adapter(**{key: dict.fromkeys(many, 4)}), 4, f"{key} has 1025 entries", "the limit is 1024")
+    for key in ("modules_to_save", "exclude_modules"):
+        box.refused(box.adapter(**{key: many}), 4, f"{key} has 1025 entries", "merge the adapter")
 
 
 @case
