@@ -49,12 +49,18 @@ enum tfr_status tfr_document_refuse(const struct tfr_json_doc *doc, const tfr_js
                      column, key, wanted);
 }
 
+/* More than any command line says; each is looked for among all of another document. */
+enum { MAX_SAID = 4096 };
+
 /* [["name", "value"], ...] */
 static enum tfr_status read_list(struct tfr_said_list *list, const struct tfr_json_doc *doc, const tfr_json *object,
                                  const char *key) {
     const tfr_json *node = tfr_json_member(object, key);
     if (node == NULL || tfr_json_kind(node) != TFR_JSON_ARRAY) {
         return tfr_document_refuse(doc, object, key, "a list of pairs");
+    }
+    if (tfr_json_size(node) > MAX_SAID) {
+        return tfr_document_refuse(doc, node, key, "a list of at most 4096 pairs");
     }
     list->items = tfr_alloc(tfr_json_size(node) + 1, sizeof *list->items);
     if (list->items == NULL) {

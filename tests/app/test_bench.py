@@ -400,7 +400,8 @@ def damaged_documents_are_refused(bench):
                              ({"cases": [{**good["cases"][0], "n": 2 ** 62}]}, "n must be no more than there can be"),
                              ({"load_s": "x"}, "load_s must be"),
                              ({"manifest": {**good["manifest"], "cores": "2"}}, "cores must be"),
-                             ({"manifest": {**good["manifest"], "overrides": [["a"]]}}, "overrides must be")):
+                             ({"manifest": {**good["manifest"], "overrides": [["a"]]}}, "overrides must be"),
+                             ({"manifest": {**good["manifest"], "overrides": [["a", "b"]] * 4097}}, "overrides must be a list of at most 4096 pairs")):
         kept = bench.folder / "bad.json"
         kept.write_text(json.dumps({**good, **change}))
         expect(sentence in bench.run("bench", "--rerun", kept, code=4)[1], change, sentence)
