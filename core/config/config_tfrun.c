@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-/* Of so many unknown keys the nearest known ones are told: to look for each takes its time. */
+/* Behind so many complaints no nearest name is told: to look for each takes its time. */
 enum { MAX_KEY = 256, MAX_DEVICES = 65536, MAX_NEAREST = 1000 };
 
 static void unknown_key(struct tfr_config_reader *reader, const tfr_json *node, const char *prefix) {

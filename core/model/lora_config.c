@@ -3,7 +3,6 @@
 #include "model/lora_config.h"
 
 #include <math.h>
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,10 +11,10 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "model/adapter_config.h"
+#include "model/name_pattern.h"
 
-/* regcomp looks at all ways through a group that repeats, and copies what a + repeats: few ways, few groups. Each list is gone
- * through for each tensor. */
-enum { MAX_PATTERN = 512, MAX_REPEATED = 4, MAX_LISTED = 1024 };
+/* Each list is gone through for each tensor. */
+enum { MAX_LISTED = 1024 };
 
 enum rule { HONOURED, NO_EFFECT, EMPTY };
 
@@ -109,8 +108,8 @@ static enum tfr_status check_lengths(const struct tfr_lora_config *config) {
         const size_t n = tfr_json_size(member(config, lists[i]));
         if (n > MAX_LISTED) {
             return tfr_raise(TFR_UNSUPPORTED,
-                             "%s: %s has %zu entries; the limit is %d: name several modules by one pattern, or merge the adapter "
-                             "with merge_and_unload()",
+                             "%s: %s has %zu entries; the limit is %d: leave out what names no module or layer of the model, or "
+                             "merge the adapter with merge_and_unload()",
                              tfr_json_name(config->doc), lists[i], n, MAX_LISTED);
         }
     }
@@ -143,110 +142,20 @@ void tfr_lora_config_close(struct tfr_lora_config *config) {
     *config = (struct tfr_lora_config){0};
 }
 
-/* One escape in the words of POSIX, which has none in a set; NULL: it can't be said so. */
-static const char *translate_escape(const char *escaped, bool in_set, char one[3]) {
-    const char letter = *escaped;
-    if (letter == 'd' || letter == 'w') {
-        static const char *const words[2][2] = {{"[0-9]", "0-9"}, {"[A-Za-z0-9_]", "A-Za-z0-9_"}};
-        return words[letter == 'w'][in_set];
-    }
-    if (in_set && letter == '-' && escaped[1] == ']') {
-        return "-"; /* the last of a set is itself */
-    }
-    if (letter == '\0' || strchr(in_set ? ".*+?(){}|$" : ".*+?()[]{}|^$\\-", letter) == NULL) {
-        return NULL;
-    }
-    snprintf(one, 3, in_set ? "%c" : "\\%c", letter);
-    return one;
-}
-
-/* Whether a set, which a [ begins, is one of plain characters, ranges and escapes: Python takes [ in it, and ] in front, as they
- * are, POSIX takes [: for a class. */
-static bool is_plain_set(const char *c) {
-    c += c[1] == '^';
-    return c[1] != ']' && strcspn(c + 1, "[") >= strcspn(c + 1, "]");
-}
-
-/* Groups of a pattern under reading, and the repeats within each that is open; a | or a group in it counts as too many. */
-struct groups {
-    int repeated, depth;
-    int inner[MAX_PATTERN + 1];
-};
-
-/* Whether the group that ends at a bracket may be repeated, if it is. */
-static bool follow_group(struct groups *groups, const char *c) {
-    int *inner = &groups->inner[groups->depth];
-    if (*c != ')') {
-        *inner += *c == '(' || *c == '|' ? MAX_REPEATED + 1 : *c == '*' || *c == '+' || *c == '?';
-        groups->depth += *c == '(';
-        return true;
-    }
-    const bool is_repeated = c[1] == '+' || c[1] == '*', has_ways = *inner > MAX_REPEATED;
-    *inner = 0;
-    groups->depth -= groups->depth > 0;
-    groups->repeated += is_repeated;
-    return !(is_repeated && has_ways) && groups->repeated <= MAX_REPEATED;
-}
-
-/* Whether POSIX reads a character outside of sets and escapes as Python does. */
-static bool is_alike(const char *c, struct groups *groups) {
-    if (*c == '[') {
-        return is_plain_set(c);
-    }
-    if (*c == '{' || (*c == '(' && c[1] == '?') ||
-        ((*c == '*' || *c == '+' || *c == '?') && (c[1] == '?' || c[1] == '*' || c[1] == '+'))) {
-        return false;
-    }
-    return follow_group(groups, c);
-}
-
-/* Python's pattern in the words of POSIX: \d and \w spelled out. What POSIX lacks is refused. */
-static enum tfr_status translate(const struct tfr_lora_config *config, const char *key, const char *pattern, char *to) {
-    size_t n = 0;
-    struct groups groups = {0};
-    bool is_known = true, in_set = false;
-    for (const char *c = pattern; *c != '\0' && is_known; c++) {
-        char one[3] = {*c, '\0', '\0'};
-        const char *piece = one;
-        if (*c == '\\') {
-            piece = translate_escape(c + 1, in_set, one);
-            is_known = piece != NULL && n + strlen(piece) < MAX_PATTERN;
-            c += is_known;
-        } else {
-            is_known = (in_set || is_alike(c, &groups)) && n + 1 < MAX_PATTERN;
-            in_set = in_set ? *c != ']' : *c == '[';
-        }
-        if (is_known) {
-            memcpy(to + n, piece, strlen(piece));
-            n += strlen(piece);
-        }
-    }
-    to[n] = '\0';
-    return is_known ? TFR_OK
-                    : tfr_raise(TFR_UNSUPPORTED,
-                                "%s: %s has a pattern (%.100s) with more than plain names, . * + ? | ( ) [ ] "
-                                "\\d \\w, or with more than %d repeated groups, or with one that has a | or a group in it, or more "
-                                "repeats; write the modules out",
-                                tfr_json_name(config->doc), key, pattern, MAX_REPEATED);
-}
-
-/* Whether the whole of front + pattern + tail matches the module's name. */
-static enum tfr_status matches(const struct tfr_lora_config *config, const char *key, const char *front, const char *pattern,
-                               const char *tail, const char *module, bool *is_match) {
-    char posix[MAX_PATTERN + 1];
-    TFR_TRY(translate(config, key, pattern, posix));
-    char *whole = tfr_format("^%s(%s)%s$", front, posix, tail);
-    if (whole == NULL) {
-        return TFR_RESOURCE;
-    }
-    regex_t regex;
-    const int failed = regcomp(&regex, whole, REG_EXTENDED | REG_NOSUB);
-    tfr_free(whole);
-    if (failed != 0) {
+/* Whether that part of the module's name matches. */
+static enum tfr_status matches(const struct tfr_lora_config *config, const char *key, const char *pattern, enum tfr_name_part part,
+                               const char *module, bool *is_match) {
+    const enum tfr_name_match found = tfr_name_pattern(pattern, part, module);
+    *is_match = found == TFR_NAME_MATCHES;
+    if (found == TFR_NAME_PATTERN_WRONG) {
         return tfr_raise(TFR_MODEL, "%s: %s has a pattern (%.100s) that is none", tfr_json_name(config->doc), key, pattern);
     }
-    *is_match = regexec(&regex, module, 0, NULL, 0) == 0;
-    regfree(&regex);
+    if (found == TFR_NAME_PATTERN_UNKNOWN) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: %s has a pattern (%.100s) with more than plain names, . * + ? | ( ) [ ] ^ $ \\d \\w, or of more than "
+                         "%d bytes; write the modules out",
+                         tfr_json_name(config->doc), key, pattern, TFR_NAME_PATTERN_MOST);
+    }
     return TFR_OK;
 }
 
@@ -258,7 +167,7 @@ static enum tfr_status find_pattern(const struct tfr_lora_config *config, const 
     }
     for (const tfr_json *node = patterns != NULL ? tfr_json_first(patterns) : NULL; node != NULL; node = tfr_json_next(node)) {
         bool is_match = false;
-        TFR_TRY(matches(config, key, "(.*\\.)?", tfr_json_key(node), "", module, &is_match));
+        TFR_TRY(matches(config, key, tfr_json_key(node), TFR_NAME_END, module, &is_match));
         if (is_match && tfr_json_kind(node) != TFR_JSON_NUMBER) {
             return tfr_raise(TFR_MODEL, "%s: %s.%.64s must be a number", tfr_json_name(config->doc), key, tfr_json_key(node));
         }
@@ -293,7 +202,7 @@ static enum tfr_status is_listed(const struct tfr_lora_config *config, const cha
     const tfr_json *node = member(config, key);
     *is_there = false;
     if (node != NULL && tfr_json_string(node) != NULL) {
-        return matches(config, key, "", tfr_json_string(node), "", module, is_there);
+        return matches(config, key, tfr_json_string(node), TFR_NAME_WHOLE, module, is_there);
     }
     if (node != NULL && tfr_json_kind(node) != TFR_JSON_ARRAY) {
         return tfr_raise(TFR_MODEL, "%s: %s must be a text or a list of texts", tfr_json_name(config->doc), key);
@@ -333,7 +242,7 @@ enum tfr_status tfr_lora_saves(const struct tfr_lora_config *config, const char 
         if (tfr_json_string(item) == NULL) {
             return tfr_raise(TFR_MODEL, "%s: modules_to_save must be a list of texts", tfr_json_name(config->doc));
         }
-        TFR_TRY(matches(config, "modules_to_save", "(.*\\.)?", tfr_json_string(item), "(\\..*)?", module, is_saved));
+        TFR_TRY(matches(config, "modules_to_save", tfr_json_string(item), TFR_NAME_MIDDLE, module, is_saved));
     }
     return TFR_OK;
 }

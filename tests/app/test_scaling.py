@@ -328,8 +328,8 @@ def a_study_starts_ranks_by_three_launchers(scaling):
         return ran.returncode, ran.stdout
 
     expect_same(told("mpirun"), (0, "mpirun [-n] [4] [tfrun] [a b] [it's] [4]\n"))
-    expect_same(told("srun"), (0, "srun [--mpi=pmix] [--kill-on-bad-exit=1] [-n] [4] [-c] [2] [tfrun] [a b] [it's] [4]\n"))
-    expect_same(told("sbatch"), (0, "srun [--mpi=pmix] [--kill-on-bad-exit=1] [-c] [2] [tfrun] [a b] [it's] [4]\n"))
+    expect_same(told("srun"), (0, "srun [--kill-on-bad-exit=1] [--mpi=pmix] [-n] [4] [-c] [2] [tfrun] [a b] [it's] [4]\n"))
+    expect_same(told("sbatch"), (0, "srun [--kill-on-bad-exit=1] [--mpi=pmix] [-c] [2] [tfrun] [a b] [it's] [4]\n"))
     expect_same(told("ssh")[0], 2)
 
 

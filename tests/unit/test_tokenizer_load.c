@@ -248,8 +248,6 @@ TFR_TEST(names_make_added_tokens_special_from_the_start) {
     tiny_remove(folder);
 }
 
-/* The next token is looked for behind the token itself: one inside the blanks that were taken along is found
- * too. */
 /* Each added token was looked for in the whole list: for minutes. */
 TFR_TEST(many_added_tokens_beside_many_special_ones_open) {
     TFR_UNUSED_STATE;
@@ -280,6 +278,8 @@ TFR_TEST(many_added_tokens_beside_many_special_ones_open) {
     free(special);
 }
 
+/* The next token is looked for behind the token itself: one inside the blanks that were taken along is found
+ * too. */
 TFR_TEST(tokens_take_blanks_along) {
     TFR_UNUSED_STATE;
     const char *folder = plain_and(TINY_VOCAB_TAIL, "special_tokens_map.json",
