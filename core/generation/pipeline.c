@@ -365,9 +365,10 @@ bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id) {
 }
 
 bool tfr_pipeline_stops(const struct tfr_pipeline *pipeline, int32_t id) {
-    bool is_there = false;
-    for (size_t i = 0; i < pipeline->stop_ids.n && !is_there; i++) {
-        is_there = pipeline->stop_ids.ids[i] == id;
+    for (size_t i = 0; i < pipeline->stop_ids.n; i++) {
+        if (pipeline->stop_ids.ids[i] == id) {
+            return true;
+        }
     }
-    return is_there;
+    return false;
 }

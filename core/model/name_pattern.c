@@ -37,9 +37,10 @@ static bool is_word(int byte) {
     return is_digit(byte) || is_letter(byte) || byte == '_';
 }
 
-static void fail(struct compiler *compiler, enum tfr_name_match fault) {
-    if (compiler->fault == TFR_NAME_MATCHES) {
-        compiler->fault = fault;
+/* The first fault counts. */
+static void fail(enum tfr_name_match *fault, enum tfr_name_match found) {
+    if (*fault == TFR_NAME_MATCHES) {
+        *fault = found;
     }
 }
 
@@ -58,19 +59,19 @@ static void insert_split(struct compiler *compiler, int start, int second) {
 /* ---- sets ----------------------------------------------------------------------------------------------- */
 
 /* One item of a set: a byte, or -1 for \d and \w, whose letter goes to *kind. */
-static int read_item(struct compiler *compiler, char *kind) {
-    const int byte = (uint8_t)*compiler->c++;
+static int read_item(const char **c, enum tfr_name_match *fault, char *kind) {
+    const int byte = (uint8_t) * (*c)++;
     if (byte != '\\') {
         return byte;
     }
-    const int escaped = (uint8_t)*compiler->c;
-    compiler->c += escaped != '\0';
+    const int escaped = (uint8_t) * *c;
+    *c += escaped != '\0';
     if (escaped == 'd' || escaped == 'w') {
         *kind = (char)escaped;
         return -1;
     }
     if (escaped == '\0' || is_digit(escaped) || is_letter(escaped)) {
-        fail(compiler, escaped == '\0' ? TFR_NAME_PATTERN_WRONG : TFR_NAME_PATTERN_UNKNOWN);
+        fail(fault, escaped == '\0' ? TFR_NAME_PATTERN_WRONG : TFR_NAME_PATTERN_UNKNOWN);
     }
     return escaped;
 }
@@ -80,37 +81,35 @@ static bool is_of_kind(char kind, int byte) {
 }
 
 /* Reads a set behind its [ and says whether it holds the byte. A ] in front is one of the set. */
-static bool read_set(struct compiler *compiler, int byte) {
-    const bool is_negated = *compiler->c == '^';
+static bool read_set(const char **c, enum tfr_name_match *fault, int byte) {
+    const bool is_negated = **c == '^';
     bool is_in = false;
-    compiler->c += is_negated;
-    for (bool is_front = true; (*compiler->c != ']' || is_front) && compiler->fault == TFR_NAME_MATCHES; is_front = false) {
+    *c += is_negated;
+    for (bool is_front = true; (**c != ']' || is_front) && *fault == TFR_NAME_MATCHES; is_front = false) {
         char kind = '\0', last_kind = '\0';
-        if (*compiler->c == '\0') {
-            fail(compiler, TFR_NAME_PATTERN_WRONG);
+        if (**c == '\0') {
+            fail(fault, TFR_NAME_PATTERN_WRONG);
             return false;
         }
-        const int first = read_item(compiler, &kind);
+        const int first = read_item(c, fault, &kind);
         int last = first;
-        if (*compiler->c == '-' && compiler->c[1] != ']' && compiler->c[1] != '\0') {
-            compiler->c++;
-            last = read_item(compiler, &last_kind);
+        if (**c == '-' && (*c)[1] != ']' && (*c)[1] != '\0') {
+            (*c)++;
+            last = read_item(c, fault, &last_kind);
             if (kind != '\0' || last_kind != '\0' || last < first) {
-                fail(compiler, TFR_NAME_PATTERN_WRONG);
+                fail(fault, TFR_NAME_PATTERN_WRONG);
             }
         }
         is_in |= kind != '\0' ? is_of_kind(kind, byte) : byte >= first && byte <= last;
     }
-    compiler->c += *compiler->c == ']';
+    *c += **c == ']';
     return is_in != is_negated;
 }
 
 /* The pattern has been read before: nothing fails. */
 static bool set_holds(const char *set, int byte) {
-    struct compiler reader;
-    reader.c = set;
-    reader.fault = TFR_NAME_MATCHES;
-    return read_set(&reader, byte);
+    enum tfr_name_match fault = TFR_NAME_MATCHES;
+    return read_set(&set, &fault, byte);
 }
 
 /* ---- compiling ------------------------------------------------------------------------------------------ */
@@ -122,7 +121,7 @@ static void read_escape(struct compiler *compiler) {
     if (byte == 'd' || byte == 'w') {
         emit(compiler, byte == 'd' ? DIGIT : WORD, 0);
     } else if (byte == '\0' || is_digit(byte) || is_letter(byte)) {
-        fail(compiler, byte == '\0' ? TFR_NAME_PATTERN_WRONG : TFR_NAME_PATTERN_UNKNOWN);
+        fail(&compiler->fault, byte == '\0' ? TFR_NAME_PATTERN_WRONG : TFR_NAME_PATTERN_UNKNOWN);
         return;
     } else {
         emit(compiler, BYTE, byte);
@@ -133,14 +132,14 @@ static void read_escape(struct compiler *compiler) {
 static void read_group(struct compiler *compiler) {
     if (*compiler->c == '?') {
         if (compiler->c[1] != ':') {
-            fail(compiler, TFR_NAME_PATTERN_UNKNOWN);
+            fail(&compiler->fault, TFR_NAME_PATTERN_UNKNOWN);
             return;
         }
         compiler->c += 2;
     }
     read_choices(compiler);
     if (*compiler->c != ')') {
-        fail(compiler, TFR_NAME_PATTERN_WRONG);
+        fail(&compiler->fault, TFR_NAME_PATTERN_WRONG);
         return;
     }
     compiler->c++;
@@ -154,7 +153,7 @@ static void read_atom(struct compiler *compiler) {
         return;
     case '[':
         emit(compiler, SET, (int)(compiler->c - compiler->pattern));
-        read_set(compiler, 0);
+        read_set(&compiler->c, &compiler->fault, 0);
         return;
     case '\\':
         read_escape(compiler);
@@ -169,10 +168,10 @@ static void read_atom(struct compiler *compiler) {
     case '*':
     case '+':
     case '?':
-        fail(compiler, TFR_NAME_PATTERN_WRONG); /* nothing to repeat */
+        fail(&compiler->fault, TFR_NAME_PATTERN_WRONG); /* nothing to repeat */
         return;
     case '{':
-        fail(compiler, TFR_NAME_PATTERN_UNKNOWN);
+        fail(&compiler->fault, TFR_NAME_PATTERN_UNKNOWN);
         return;
     default:
         emit(compiler, BYTE, (uint8_t)*begin);
@@ -205,14 +204,14 @@ static void read_piece(struct compiler *compiler) {
         return;
     }
     if (place == '^' || place == '$') {
-        fail(compiler, TFR_NAME_PATTERN_WRONG);
+        fail(&compiler->fault, TFR_NAME_PATTERN_WRONG);
         return;
     }
     repeat(compiler, start, how);
     compiler->c++;
     compiler->c += *compiler->c == '?'; /* lazy: other ways first, the same names */
     if (is_repeat(*compiler->c)) {
-        fail(compiler, TFR_NAME_PATTERN_UNKNOWN); /* possessive, or none */
+        fail(&compiler->fault, TFR_NAME_PATTERN_UNKNOWN); /* possessive, or none */
     }
 }
 
@@ -241,12 +240,12 @@ static void compile(struct compiler *compiler, const char *pattern) {
     compiler->n = 0;
     compiler->fault = TFR_NAME_MATCHES;
     if (strnlen(pattern, TFR_NAME_PATTERN_MOST + 1) > TFR_NAME_PATTERN_MOST) {
-        fail(compiler, TFR_NAME_PATTERN_UNKNOWN);
+        fail(&compiler->fault, TFR_NAME_PATTERN_UNKNOWN);
         return;
     }
     read_choices(compiler);
     if (*compiler->c != '\0') {
-        fail(compiler, TFR_NAME_PATTERN_WRONG); /* a ) of no group */
+        fail(&compiler->fault, TFR_NAME_PATTERN_WRONG); /* a ) of no group */
     }
     emit(compiler, MATCH, 0);
 }
